@@ -17,8 +17,8 @@ from sparsebench.core.data.samples import (
     CsrSamples,
     Inputs,
     Parts,
+    RowSource,
     Samples,
-    ScaledRows,
     TargetData,
     array_fingerprint,
 )
@@ -69,16 +69,17 @@ class Examples:
             X = self.corruption.corrupted(X, chosen, epoch)
         return X, T
 
-    def scaled_rows(self) -> ScaledRows | None:
-        """The array whose scaled rows are these inputs; None if each batch has to be computed."""
+    def scaled_rows(self) -> RowSource | None:
+        """The array or csr matrix whose scaled rows are these inputs; None if each batch has to be
+        computed."""
         samples = self.samples
-        if self.corruption is not None or not isinstance(samples, ArraySamples):
+        if self.corruption is not None or not isinstance(samples, ArraySamples | CsrSamples):
             return None
         return samples.scaled_rows()
 
     def rows_of(self, rows: Rows) -> Rows:
         """The row numbers in the array of `scaled_rows`, for row numbers of this part."""
-        assert isinstance(self.samples, ArraySamples)
+        assert isinstance(self.samples, ArraySamples | CsrSamples)
         return self.samples.rows[rows if self.rows is None else self.rows[rows]]
 
     def part(self, rows: Rows) -> Examples:

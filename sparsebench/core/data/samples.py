@@ -192,6 +192,17 @@ class ScaledRows:
 
 
 @dataclass(frozen=True, eq=False)
+class ScaledCsrRows:
+    """X (samples, features), scipy's csr; the network's input is x * scale."""
+
+    X: Any
+    scale: Array
+
+
+RowSource = ScaledRows | ScaledCsrRows
+
+
+@dataclass(frozen=True, eq=False)
 class ArraySamples:
     """Rows of an array that other parts may share; it keeps its dtype.
 
@@ -264,6 +275,12 @@ class CsrSamples:
 
     def batch(self, rows: Rows) -> CsrBatch:
         return csr_batch(self.X[self.rows[rows]], self.scale)
+
+    def scaled_rows(self) -> ScaledCsrRows | None:
+        """All rows of X; None if compiled code does not support their type."""
+        kind = self.X.data.dtype
+        known = kind.isnative and kind.kind in "iuf" and kind != np.float16
+        return ScaledCsrRows(self.X, self.scale) if known else None
 
     def fingerprint(self) -> str:
         digest = hashlib.blake2b(self.origin.encode(), digest_size=16)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sparsebench.core.archive import WithPrefix
 from sparsebench.core.arrays import Array, Matrix, Rows, Vector
 from sparsebench.core.csr_batch import Batch, CsrBatch
-from sparsebench.core.data.samples import ScaledRows
+from sparsebench.core.data.samples import RowSource
 from sparsebench.core.nn.buffers import Buffer
 from sparsebench.core.protocols import (
     CompiledStep,
@@ -84,7 +84,7 @@ class LayeredNetwork:
         )
 
     def train_step(self, X: Batch, T: Target, rate: float, t: int) -> float:
-        if self._compiled is not None and not isinstance(X, CsrBatch):
+        if self._compiled is not None:
             loss = self._compiled.train_step(X, T, rate, t)
             if loss is not None:
                 self.step_way = "compiled"
@@ -94,7 +94,7 @@ class LayeredNetwork:
 
     def train_steps(
         self,
-        source: ScaledRows,
+        source: RowSource,
         targets: Array | None,
         rows: Rows,
         target_rows: Rows,
@@ -110,7 +110,7 @@ class LayeredNetwork:
         return losses
 
     def prepare(
-        self, N: int, widest: int, connections: int, source: ScaledRows | None = None
+        self, N: int, widest: int, connections: int, source: RowSource | None = None
     ) -> bool:
         if self._compiled is not None:
             self._compiled.prepare(N, widest, connections, source)
@@ -263,7 +263,7 @@ class LayeredNetwork:
 
     def outputs(self, X: Batch) -> Matrix:
         Z = None
-        if self._compiled is not None and not isinstance(X, CsrBatch):
+        if self._compiled is not None:
             Z = self._compiled.outputs(X)
         if Z is None:
             Z = self._forward(X, None)[-1]

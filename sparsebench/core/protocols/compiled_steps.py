@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from sparsebench.core.arrays import Array, Matrix, Rows
-    from sparsebench.core.data.samples import ScaledRows
+    from sparsebench.core.csr_batch import Batch
+    from sparsebench.core.data.samples import RowSource
     from sparsebench.core.nn.buffers import Buffer
     from sparsebench.core.protocols.layers import Layer
     from sparsebench.core.protocols.training import Loss, Optimizer, Target, Unit
@@ -23,19 +24,19 @@ class CompiledStep(Protocol):
     Methods that return None leave it to the caller to process the inputs layer by layer.
     """
 
-    def train_step(self, X: Matrix, T: Target, rate: float, t: int) -> float | None:
+    def train_step(self, X: Batch, T: Target, rate: float, t: int) -> float | None:
         """As `Network.train_step`, or None."""
 
     def train_steps(
-        self, source: ScaledRows, targets: Array | None, rows: Rows, target_rows: Rows, N: int,
+        self, source: RowSource, targets: Array | None, rows: Rows, target_rows: Rows, N: int,
         rates: Sequence[float], t: int,
     ) -> npt.NDArray[np.float64] | None:  # fmt: skip
         """As `TrainsManySteps.train_steps`."""
 
-    def outputs(self, X: Matrix) -> Matrix | None:
+    def outputs(self, X: Batch) -> Matrix | None:
         """As `Network.outputs`, or None."""
 
-    def prepare(self, N: int, widest: int, connections: int, source: ScaledRows | None) -> None:
+    def prepare(self, N: int, widest: int, connections: int, source: RowSource | None) -> None:
         """As `TrainsManySteps.prepare`, without a result."""
 
     def take_seconds(self) -> dict[str, float]:
@@ -70,7 +71,7 @@ class TrainsManySteps(Protocol):
     """A network that can make several steps in one call. Other networks make one step per call."""
 
     def train_steps(
-        self, source: ScaledRows, targets: Array | None, rows: Rows, target_rows: Rows, N: int,
+        self, source: RowSource, targets: Array | None, rows: Rows, target_rows: Rows, N: int,
         rates: Sequence[float], t: int,
     ) -> npt.NDArray[np.float64] | None:  # fmt: skip
         """Make steps t, t + 1, ..., one for each learning rate, on N samples each.
@@ -83,7 +84,7 @@ class TrainsManySteps(Protocol):
         """
 
     def prepare(
-        self, N: int, widest: int, connections: int, source: ScaledRows | None = None
+        self, N: int, widest: int, connections: int, source: RowSource | None = None
     ) -> bool:
         """Compile the code that a larger network of the same parts needs for N samples.
 

@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 
 from sparsebench.core.csr_batch import Batch, CsrBatch
-from sparsebench.core.data.samples import ScaledRows
+from sparsebench.core.data.samples import ScaledCsrRows, ScaledRows
 from sparsebench.core.methods.training_position import TrainingStep
 from sparsebench.core.methods.update import TopologyUpdater
 from sparsebench.core.protocols import LayerSignals, Network, Observable, TrainsManySteps
@@ -65,11 +65,14 @@ scale."""
 
 def _prepare(work: Work, network: Network) -> bool:
     """Compile the steps for the trial's own sizes. Returns whether all steps are compiled calls."""
-    if work.csr or not isinstance(network, TrainsManySteps):
+    if not isinstance(network, TrainsManySteps):
+        return False
+    if work.csr:
+        _prepare_csr(work, network)
         return False
     if work.data is not None:
         rows = work.data.train.scaled_rows()
-        types = [] if rows is None else [(rows.X.dtype, rows.mean.dtype)]
+        types = [(rows.X.dtype, rows.mean.dtype)] if isinstance(rows, ScaledRows) else []
         train = len(work.data.train)
     elif work.size is not None:
         types, train = list(USUAL_TYPES), work.size.train
@@ -92,6 +95,14 @@ def _prepare(work: Work, network: Network) -> bool:
         for N in sizes:
             network.prepare(N, WIDTH, WIDTH, sources[0] if sources else None)
     return all(compiled)
+
+
+def _prepare_csr(work: Work, network: TrainsManySteps) -> None:
+    """Compile the code that reads csr rows of the trial's types; `_rehearse` meets all other."""
+    rows = work.data.train.scaled_rows() if work.data is not None else None
+    if isinstance(rows, ScaledCsrRows):
+        few = rows.X[:1, :WIDTH]
+        network.prepare(WIDTH, WIDTH, WIDTH, ScaledCsrRows(few, rows.scale[:WIDTH]))
 
 
 def _rehearse(work: Work, density: float, batch: int, gradients: bool, watched: bool) -> None:

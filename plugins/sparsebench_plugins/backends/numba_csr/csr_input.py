@@ -82,22 +82,19 @@ def cut(starts, count, c):
 # --- the batch by feature -------------------------------------------------------------
 
 
-@njit(cache=True, error_model="numpy")
-def by_feature(indptr, indices, data, counts, touched, features, starts, samples, values):
-    """Sort a batch's values by feature with a counting sort. Returns the number of features that
-    have values.
-
-    indptr (N + 1,), indices and data (stored,)  csr of the samples
-    counts   (D,) int32, and touched (D / 64 + 1,) uint8: zeros before and after
-    features (F,)      written: the features that have values, ascending
-    starts   (F + 1,)  written: where the values of each feature begin
-    samples and values (stored,)  written: sorted by feature, with ascending samples in each
-    """
-    N = indptr.size - 1
-    for e in range(np.int64(indptr[N])):
+@njit(forceinline=True, error_model="numpy")
+def count_values(indices, begin, end, counts, touched):
+    """Count the values begin..end - 1 of each feature, and mark its group of 64."""
+    for e in range(begin, end):
         j = U(indices[U(e)])
         counts[j] += np.int32(1)
         touched[j >> U(6)] = 1
+
+
+@njit(error_model="numpy")
+def list_features(counts, touched, features, starts):
+    """Write the features that have values, ascending, and where the values of each begin, which is
+    also written into `counts`. Returns their number; `touched` is zeros again."""
     found, total = 0, np.int32(0)
     for block in range(touched.size):
         if touched[U(block)] == 0:
@@ -112,15 +109,43 @@ def by_feature(indptr, indices, data, counts, touched, features, starts, samples
                 total += count
                 found += 1
     starts[found] = total
-    for n in range(N):
-        for e in range(np.int64(indptr[n]), np.int64(indptr[n + 1])):
-            j = U(indices[U(e)])
-            q = U(counts[j])
-            counts[j] += np.int32(1)
-            samples[q] = n
-            values[q] = data[U(e)]
+    return found
+
+
+@njit(forceinline=True, error_model="numpy")
+def place_of(counts, j):
+    """The next place of a value of feature j, once `list_features` has filled `counts`."""
+    q = U(counts[U(j)])
+    counts[U(j)] += np.int32(1)
+    return q
+
+
+@njit(error_model="numpy")
+def clear_counts(counts, features, found):
     for f in range(found):
         counts[U(features[U(f)])] = 0
+
+
+@njit(cache=True, error_model="numpy")
+def by_feature(indptr, indices, data, counts, touched, features, starts, samples, values):
+    """Sort a batch's values by feature with a counting sort. Returns the number of features that
+    have values.
+
+    indptr (N + 1,), indices and data (stored,)  csr of the samples
+    counts   (D,) int32, and touched (D / 64 + 1,) uint8: zeros before and after
+    features (F,)      written: the features that have values, ascending
+    starts   (F + 1,)  written: where the values of each feature begin
+    samples and values (stored,)  written: sorted by feature, with ascending samples in each
+    """
+    N = indptr.size - 1
+    count_values(indices, 0, np.int64(indptr[N]), counts, touched)
+    found = list_features(counts, touched, features, starts)
+    for n in range(N):
+        for e in range(np.int64(indptr[n]), np.int64(indptr[n + 1])):
+            q = place_of(counts, indices[U(e)])
+            samples[q] = n
+            values[q] = data[U(e)]
+    clear_counts(counts, features, found)
     return found
 
 
@@ -177,9 +202,8 @@ def catch_up(w, first, second, start, stop, rule, past, begin, end):
             store_some(second, p, b, count)
 
 
-@in_parallel
 @njit(error_model="numpy")
-def present_chunks(
+def present_chunk(
     c, features, starts, count, t_indptr, w, first, second, rule, past, steps, since
 ):  # fmt: skip
     """Make the missed steps of the batch's features in chunk c."""
@@ -194,6 +218,9 @@ def present_chunks(
             start, stop = column(t_indptr, features, f)
             catch_up(w, first, second, start, stop, rule, past, np.int64(since[j]), steps)
             since[j] = steps
+
+
+present_chunks = in_parallel(present_chunk)
 
 
 @njit(cache=True, error_model="numpy")
@@ -212,14 +239,20 @@ def catch_up_present(features, starts, count, t_indptr, w, first, second, rule, 
     restore_threads(before)
 
 
-@in_parallel
 @njit(error_model="numpy")
-def all_chunks(c, chunks, t_indptr, w, first, second, rule, past, steps, since):
-    for j in range(chunks[c], chunks[c + 1]):
+def settle_columns(begin, end, t_indptr, w, first, second, rule, past, steps, since):
+    """Make the missed steps of columns begin..end - 1, and set their `since` to 0."""
+    for j in range(begin, end):
         if since[j] < steps:
             start, stop = np.int64(t_indptr[j]), np.int64(t_indptr[j + 1])
             catch_up(w, first, second, start, stop, rule, past, np.int64(since[j]), steps)
         since[j] = 0
+
+
+@in_parallel
+@njit(error_model="numpy")
+def all_chunks(c, chunks, t_indptr, w, first, second, rule, past, steps, since):
+    settle_columns(chunks[c], chunks[c + 1], t_indptr, w, first, second, rule, past, steps, since)
 
 
 @njit(cache=True, error_model="numpy")
@@ -237,13 +270,11 @@ def catch_up_all(chunks, t_indptr, w, first, second, rule, past, steps, since):
 # --- forward --------------------------------------------------------------------------
 
 
-@in_parallel
 @njit(error_model="numpy", fastmath={"contract"})
-def product_parts(
-    part, parts, N, features, starts, count, samples, values, t_indptr, t_rows, w, S, K
+def product_rows(
+    begin, end, features, starts, count, samples, values, t_indptr, t_rows, w, S, K
 ):  # fmt: skip
-    """Compute rows of S = X^T W^T, one for each sample of a part."""
-    begin, end = N * part // parts, N * (part + 1) // parts
+    """Compute rows begin..end - 1 of S = X^T W^T, one for each sample."""
     for i in range(begin * K, end * K):
         S[U(i)] = np.float32(0.0)
     for f in range(count):
@@ -272,21 +303,43 @@ def product_parts(
 
 @in_parallel
 @njit(error_model="numpy")
+def product_parts(
+    part, parts, N, features, starts, count, samples, values, t_indptr, t_rows, w, S, K
+):  # fmt: skip
+    """Compute the rows of S that are a part's samples."""
+    begin, end = N * part // parts, N * (part + 1) // parts
+    product_rows(begin, end, features, starts, count, samples, values, t_indptr, t_rows, w, S, K)
+
+
+@njit(error_model="numpy")
+def activated_rows(begin, end, n, count, S, bias, Z, z, unit, bits):
+    """Compute rows begin..end - 1 of Z = unit(S^T + b) for samples n..n + count - 1, where n begins
+    a tile of the layout z or all samples are in one tile."""
+    K = bias.size
+    lines = np.empty(ROWS * count, dtype=np.float32)
+    for k in range(begin, end, ROWS):
+        rows = min(ROWS, end - k)
+        for m in range(count):
+            for i in range(rows):
+                lines[U(i * count + m)] = S[U((n + m) * K + k + i)] + bias[U(k + i)]
+        for i in range(rows):
+            activate_row(lines, i * count, k + i, n, count, unit, bits)
+            for m in range(0, count, z.tile):
+                copy_row(lines, i * count + m, Z, place(z, k + i, n + m), min(z.tile, count - m))
+
+
+@njit(forceinline=True, error_model="numpy")
+def place(z, k, n):
+    """Where sample n of neuron k is in the layout z."""
+    return n // z.tile * z.step + k * z.stride + n % z.tile
+
+
+@in_parallel
+@njit(error_model="numpy")
 def activated_chunks(c, S, bias, Z, z, N, unit, bits):
     """Compute the rows of chunk c of Z = unit(S^T + b)."""
     K = bias.size
-    begin, end = K * c // CHUNKS, K * (c + 1) // CHUNKS
-    lines = np.empty(ROWS * N, dtype=np.float32)
-    for k in range(begin, end, ROWS):
-        rows = min(ROWS, end - k)
-        for n in range(N):
-            for i in range(rows):
-                lines[U(i * N + n)] = S[U(n * K + k + i)] + bias[U(k + i)]
-        for i in range(rows):
-            activate_row(lines, i * N, k + i, 0, N, unit, bits)
-            for n in range(0, N, z.tile):
-                to = n // z.tile * z.step + (k + i) * z.stride
-                copy_row(lines, i * N + n, Z, to, min(z.tile, N - n))
+    activated_rows(K * c // CHUNKS, K * (c + 1) // CHUNKS, 0, N, S, bias, Z, z, unit, bits)
 
 
 @njit(error_model="numpy")
@@ -328,21 +381,25 @@ def csr_forward(
 # --- backward -------------------------------------------------------------------------
 
 
+@njit(error_model="numpy")
+def transposed_rows(begin, end, n, count, DZ, z, K, S):
+    """S = DZ^T for rows begin..end - 1 of DZ and samples n..n + count - 1, as `activated_rows`."""
+    lines = np.empty(ROWS * count, dtype=np.float32)
+    for k in range(begin, end, ROWS):
+        rows = min(ROWS, end - k)
+        for i in range(rows):
+            for m in range(0, count, z.tile):
+                copy_row(DZ, place(z, k + i, n + m), lines, i * count + m, min(z.tile, count - m))
+        for m in range(count):
+            for i in range(rows):
+                S[U((n + m) * K + k + i)] = lines[U(i * count + m)]
+
+
 @in_parallel
 @njit(error_model="numpy")
 def transpose_chunks(c, DZ, z, N, K, S):
     """Compute the columns of chunk c of S = DZ^T."""
-    begin, end = K * c // CHUNKS, K * (c + 1) // CHUNKS
-    lines = np.empty(ROWS * N, dtype=np.float32)
-    for k in range(begin, end, ROWS):
-        rows = min(ROWS, end - k)
-        for i in range(rows):
-            for n in range(0, N, z.tile):
-                at = n // z.tile * z.step + (k + i) * z.stride
-                copy_row(DZ, at, lines, i * N + n, min(z.tile, N - n))
-        for n in range(N):
-            for i in range(rows):
-                S[U(n * K + k + i)] = lines[U(i * N + n)]
+    transposed_rows(K * c // CHUNKS, K * (c + 1) // CHUNKS, 0, N, DZ, z, K, S)
 
 
 @njit(forceinline=True, error_model="numpy", fastmath={"contract"})
@@ -358,9 +415,8 @@ def column_dots(g, at, begin, end, samples, values, start, stop, t_rows, S, K):
             g[U(at + p - start)] += x * S[row + U(t_rows[U(p)])]
 
 
-@in_parallel
 @njit(error_model="numpy")
-def gradient_chunks(
+def gradient_chunk(
     c, features, starts, count, samples, values, t_indptr, t_rows, w, first, second, widest,
     S, K, G, rule, steps, since,
 ):  # fmt: skip
@@ -396,6 +452,9 @@ def gradient_chunks(
                 since[U(features[U(i)])] = steps
             at += stop - start
         f = g
+
+
+gradient_chunks = in_parallel(gradient_chunk)
 
 
 @njit(cache=True, error_model="numpy")

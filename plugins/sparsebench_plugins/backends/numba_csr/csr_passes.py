@@ -36,28 +36,43 @@ class CsrPasses:
     since (D,)             the number of these steps that each column has had
     ready                  the value of `steps` for which the last batch's columns are up to date
     features, starts, samples, values, count  the last batch, by feature
+    counts, touched        zeros, for sorting
+
+    A compiled step works on the same arrays; `steps` is in `step_count` (1,), where it finds it.
     """
 
     def __init__(self, kernels: Any, D: int) -> None:
         self._kernels = kernels
-        self._counts = np.zeros(D, dtype=np.int32)
-        self._touched = np.zeros(D // 64 + 1, dtype=np.uint8)
+        self.counts = np.zeros(D, dtype=np.int32)
+        self.touched = np.zeros(D // 64 + 1, dtype=np.uint8)
         self.since = np.zeros(D, dtype=np.int32)
         self.past = np.empty((MOST_STEPS, 3), dtype=np.float32)
-        self.steps = 0
+        self.step_count = np.zeros(1, dtype=np.int64)
         self._rule: Rule | None = None
         self._batch: CsrBatch | None = None
         self.ready = self.count = 0
         self._make_room(0)
 
+    @property
+    def steps(self) -> int:
+        return int(self.step_count[0])
+
+    def hold(self, stored: int) -> None:
+        """Make room for batches of so many stored values."""
+        if stored > self.values.size:
+            self._make_room(stored)
+
+    def after_compiled_step(self, rule: Rule) -> None:
+        """A compiled step has used the arrays; the steps that it noted are of this rule."""
+        self._batch, self._rule = None, rule
+
     def sort(self, X: CsrBatch) -> None:
         """Sort the batch by feature, unless it is sorted already."""
         if X is self._batch:
             return
-        if X.data.size > self.values.size:
-            self._make_room(X.data.size)
+        self.hold(X.data.size)
         self.count = self._kernels.by_feature(
-            X.indptr, X.indices, X.data, self._counts, self._touched,
+            X.indptr, X.indices, X.data, self.counts, self.touched,
             self.features, self.starts, self.samples, self.values,
         )  # fmt: skip
         self._batch, self.ready = X, 0
@@ -111,7 +126,7 @@ class CsrPasses:
 
     def _note(self, rule: Rule) -> None:
         self.past[self.steps] = rule.rate, rule.shrink, rule.unbias
-        self.steps += 1
+        self.step_count[0] += 1
         self._rule = rule
 
     def settle(self, own: Weights) -> None:
@@ -121,12 +136,12 @@ class CsrPasses:
                 own.order.chunks, own.order.indptr, own.w, own.first, own.second,
                 self._rule, self.past, self.steps, self.since,
             )  # fmt: skip
-            self.steps = 0
+            self.step_count[0] = 0
 
     @property
     def nbytes(self) -> int:
         arrays = (
-            self._counts, self._touched, self.since, self.past,
+            self.counts, self.touched, self.since, self.past,
             self.features, self.starts, self.samples, self.values,
         )  # fmt: skip
         return sum(int(array.nbytes) for array in arrays)

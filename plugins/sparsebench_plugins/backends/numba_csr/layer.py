@@ -159,10 +159,18 @@ class NumbaCsrLayer(CsrLayer):
     def _settle(self) -> None:
         """Make the postponed updates of connections whose inputs were not in csr batches."""
         if self._csr is not None:
-            self._csr.settle(self._connections())
+            self._csr.settle(self.columns())
 
-    def _connections(self) -> Weights:
+    def columns(self) -> Weights:
+        """The connections by column, as the passes over csr inputs use them: of some columns,
+        updates may be postponed."""
         return Weights(self.by_column(), self._w, *self.two_slots())
+
+    def after_compiled_csr_steps(self, rule: arguments.Rule) -> None:
+        """Compiled steps on csr inputs, the last one by this rule, have changed the weights by
+        column."""
+        self.csr_passes().after_compiled_step(rule)
+        self._stale = True
 
     def weights(self) -> CsrMatrix:
         self.refresh()
@@ -221,9 +229,9 @@ class NumbaCsrLayer(CsrLayer):
                 a = arguments.of(K, N, A.itemsize)
             unit.layout = a
         if isinstance(X, CsrBatch):
-            own = self._connections()
+            own = self.columns()
             S = SCRATCH.of(self, K * N)
-            self._csr_passes().forward(X, own, self._bias, S, A.reshape(-1), a, numbers, bits)
+            self.csr_passes().forward(X, own, self._bias, S, A.reshape(-1), a, numbers, bits)
             return
         x, flat = self._layout(X, below), (X.reshape(-1), A.reshape(-1))
         if N > LARGEST and t is not None and self._by_block is not None:
@@ -273,7 +281,7 @@ class NumbaCsrLayer(CsrLayer):
             else:
                 self.step(rate, t)
 
-    def _csr_passes(self) -> CsrPasses:
+    def csr_passes(self) -> CsrPasses:
         if self._csr is None:
             self._csr = CsrPasses(self._kernels, self.shape[1])
         return self._csr
@@ -285,8 +293,8 @@ class NumbaCsrLayer(CsrLayer):
         if rule.kind == KEEP:
             G = self.gradient
             G.fill(0)
-        self._csr_passes().backward(
-            X, self._connections(), SCRATCH.of(self, DZ.size), DZ.reshape(-1),
+        self.csr_passes().backward(
+            X, self.columns(), SCRATCH.of(self, DZ.size), DZ.reshape(-1),
             self._layout(DZ, unit), G, rule, lazy=self.slot_dtype == np.float32,
         )  # fmt: skip
         self._stale = self._stale or rule.kind != KEEP

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sparsebench.core.arrays import Array, Matrix, Rows
-from sparsebench.core.data.samples import ScaledRows
+from sparsebench.core.csr_batch import Batch, CsrBatch
+from sparsebench.core.data.samples import RowSource, ScaledCsrRows
 from sparsebench.core.nn.buffers import Buffer
 from sparsebench.core.protocols import Layer, Loss, Optimizer, Unit
 from sparsebench_plugins.backends.numba_csr import optimizer_rules
@@ -19,7 +20,13 @@ from sparsebench_plugins.backends.numba_csr.compiled_step import kernel_numbers,
 from sparsebench_plugins.backends.numba_csr.compiled_step.batch_split import Split, split
 from sparsebench_plugins.backends.numba_csr.compiled_step.helper_threads import HELPERS
 from sparsebench_plugins.backends.numba_csr.compiled_step.program import Program
-from sparsebench_plugins.backends.numba_csr.compiled_step.program_parts import Goal, Parts
+from sparsebench_plugins.backends.numba_csr.compiled_step.program_parts import (
+    CsrInputs,
+    Goal,
+    Inputs,
+    Parts,
+)
+from sparsebench_plugins.backends.numba_csr.compiled_step.records import address
 from sparsebench_plugins.backends.numba_csr.layer import NumbaCsrLayer
 
 Key = tuple[Any, ...]
@@ -60,10 +67,10 @@ class Programs:
             return None
         return cls(Parts(own, units, number, optimizer, activations))
 
-    def train_step(self, X: Matrix, T: Array, rate: float, t: int) -> float | None:
+    def train_step(self, X: Batch, T: Array, rate: float, t: int) -> float | None:
         """Make one step on a batch X (D, N). Returns the loss; None, without a step, if X is not
-        contiguous."""
-        if not X.flags.c_contiguous:
+        contiguous, or if it is csr and the work would not be divided by samples."""
+        if not readable(X):
             return None
         values = None
         if T is not X:
@@ -73,12 +80,12 @@ class Programs:
         if program is None:
             return None
         program.records.set_inputs(X, goal.values)
-        none = np.zeros(X.shape[1], dtype=np.int64)
-        return float(self._steps(program, none, none, [rate], t)[0])
+        rows = np.arange(X.shape[1])
+        return float(self._steps(program, rows, rows, [rate], t)[0])
 
     def train_steps(
         self,
-        source: ScaledRows,
+        source: RowSource,
         targets: Array | None,
         rows: Rows,
         target_rows: Rows,
@@ -95,15 +102,22 @@ class Programs:
         Returns the losses of the steps made. The steps end early after a loss that is not finite.
         """
         program = self._program(source, Goal(targets, by_row=True), N)
-        return None if program is None else self._steps(program, rows, target_rows, rates, t)
+        if program is None:
+            return None
+        if isinstance(source, ScaledCsrRows):
+            stored = np.diff(source.X.indptr)[rows].reshape(-1, N).sum(axis=1)
+            program.records.hold(int(stored.max()))
+        return self._steps(program, rows, target_rows, rates, t)
 
-    def outputs(self, X: Matrix) -> Matrix | None:
-        """The outputs (K, N), valid until the next call. None if X is not contiguous, or if the
-        layers are in blocks and a batch of N samples would need another order."""
-        program = self._program(X, None, X.shape[1]) if X.flags.c_contiguous else None
+    def outputs(self, X: Batch) -> Matrix | None:
+        """The outputs (K, N), valid until the next call. None if X is not contiguous, if the layers
+        are in blocks and a batch of N samples would need another order, or as for `train_step`."""
+        program = self._program(X, None, X.shape[1]) if readable(X) else None
         if program is None:
             return None
         program.records.set_inputs(X, None)
+        rows = np.arange(X.shape[1])
+        program.records.step["rows"] = address(rows)
         with HELPERS.held() as hold:
             hold.serial = work_sharing.run_once(
                 hold.control, hold.helped, hold.serial, program.phases, program.items
@@ -129,13 +143,22 @@ class Programs:
                 hold.control, hold.helped, hold.serial, program.phases, program.items,
                 program.records.step, rules, rows, target_rows, program.records.losses, found,
             )  # fmt: skip
+        if program.records.csr is not None:
+            last = optimizer_rules.of(self._parts.optimizer, rates[done - 1], t + done - 1)
+            self._parts.layers[0].after_compiled_csr_steps(last)
         return found[:done]
 
-    def _program(self, X: Matrix | ScaledRows, goal: Goal | None, N: int) -> Program | None:
+    def _program(self, X: Inputs, goal: Goal | None, N: int) -> Program | None:
         parts = self._parts
-        columns = any(layer.in_columns for layer in parts.layers)
-        cut = self._split(N, parts.widest, parts.connections, goal is not None, columns)
-        for layer in parts.layers:
+        layers = parts.through_layers(X)
+        columns = any(layer.in_columns for layer in layers)
+        connections = sum(layer.nnz for layer in layers)
+        cut = self._split(N, parts.widest(X), connections, goal is not None, columns)
+        if isinstance(X, CsrInputs):
+            if not cut.by_samples or (goal is None and parts.layers[0].in_blocks):
+                return None
+            parts.layers[0].by_column()
+        for layer in layers:
             if cut.by_blocks:
                 layer.by_block()
             elif layer.in_blocks:
@@ -143,7 +166,7 @@ class Programs:
                     return None  # outputs in between do not cost small batches their order
                 layer.by_row()
             layer.refresh()
-        source = id(X.X) if isinstance(X, ScaledRows) else None
+        source = id(X.X) if isinstance(X, RowSource) else isinstance(X, CsrBatch)
         values = None if goal is None or goal.values is None else goal.values
         key = (
             N,
@@ -174,9 +197,11 @@ class Programs:
     def stored_bytes(self) -> dict[str, int]:
         return {"scratch": sum(buffer.nbytes for buffer in self._parts.shared.values())}
 
-    def prepare(self, N: int, widest: int, connections: int, source: ScaledRows | None) -> None:
+    def prepare(self, N: int, widest: int, connections: int, source: RowSource | None) -> None:
         layers = self._parts.layers
-        X = np.zeros((layers[0].shape[1], N), dtype=np.float32) if source is None else source
+        X: Inputs = np.zeros((layers[0].shape[1], N), dtype=np.float32)
+        if source is not None:
+            X = source
         labels = np.zeros(N, dtype=np.int64)
         numbers = np.zeros((N, layers[-1].shape[0]), dtype=np.float32)
         values = labels if kernel_numbers.takes_labels(self._parts.loss) else numbers
@@ -186,7 +211,14 @@ class Programs:
                 self._split(N, widest, connections, training, columns) for columns in (False, True)
             }
             for cut in cuts:
+                if isinstance(X, CsrInputs) and not cut.by_samples:
+                    continue
                 Program(self._parts, cut, X, goal, N)
+
+
+def readable(X: Batch) -> bool:
+    """Whether kernels can read this batch."""
+    return isinstance(X, CsrBatch) or bool(X.flags.c_contiguous)
 
 
 def add_seconds(total: dict[str, float], more: Mapping[str, float]) -> None:

@@ -13,24 +13,29 @@ from typing import Any
 
 import numpy as np
 
+from sparsebench.core.csr_batch import CsrBatch
 from sparsebench.core.data.samples import ScaledRows
-from sparsebench_plugins.backends.numba_csr import arguments
+from sparsebench_plugins.backends.numba_csr import arguments, optimizer_rules
 from sparsebench_plugins.backends.numba_csr.activation_unit import NumbaUnit
 from sparsebench_plugins.backends.numba_csr.arguments import Layout
 from sparsebench_plugins.backends.numba_csr.compiled_step import smooth_activations
 from sparsebench_plugins.backends.numba_csr.compiled_step.batch_split import Split
 from sparsebench_plugins.backends.numba_csr.compiled_step.program_parts import (
     Array,
+    CsrInputs,
     Fields,
     Goal,
+    Inputs,
     Parts,
     by_block,
     by_column,
+    by_column_alone,
     by_row,
     state,
 )
 from sparsebench_plugins.backends.numba_csr.compiled_step.records import (
     BATCH,
+    CSR_INPUT,
     CURVE,
     LAYER,
     STEP,
@@ -59,6 +64,7 @@ class NetworkRecords:
     curves   CURVE by the layer's number, for activations that are not part of the layer's kernels
     vectors  VECTOR by name, for trained vectors besides weights
     batch    BATCH if inputs are copied into tiles; else None
+    csr      CSR_INPUT if inputs are csr; else None
     targets  TARGETS; None if only outputs are computed
     losses   (tiles,)
     activations  the outputs of each layer
@@ -68,10 +74,9 @@ class NetworkRecords:
     the caller, because these may be replaced and should then be freed.
     """
 
-    def __init__(
-        self, parts: Parts, cut: Split, X: Array | ScaledRows, goal: Goal | None, N: int
-    ) -> None:
+    def __init__(self, parts: Parts, cut: Split, X: Inputs, goal: Goal | None, N: int) -> None:
         self._of, self._cut, self._training = parts, cut, goal is not None
+        self.csr: Array | None = None
         self._kept: list[Any] = []
         self._sums: dict[str, Array] = {}
         self.losses = np.zeros(cut.tiles)
@@ -94,17 +99,34 @@ class NetworkRecords:
             self._between(number, below[0], above[0])
         if cut.by_blocks and self._training:
             self._gradients(N)
-        self.batch = self._batch(X) if tiled else None
+        self.batch = None
+        if isinstance(X, CsrInputs):
+            self.csr = self._csr_input(X, padded)
+        elif tiled:
+            self.batch = self._batch(X)
         self.targets = self._targets(goal) if goal is not None else None
         self.vectors: dict[str, Array] = {}
         self._versions = [-1] * len(parts.layers)
         self.index = self.index_types()
         self.bind()
 
-    def set_inputs(self, X: Array, T: Array | None) -> None:
+    def hold(self, stored: int) -> None:
+        """Make room for the sorted values of csr batches of so many stored values."""
+        assert self.csr is not None
+        passes = self._of.layers[0].csr_passes()
+        passes.hold(stored)
+        for name in ("features", "starts", "samples", "values"):
+            self.csr[name] = address(getattr(passes, name))
+
+    def set_inputs(self, X: Array | CsrBatch, T: Array | None) -> None:
         """Make the records point to the caller's arrays for a batch. T is None if the inputs are
         the targets, or if there are none."""
-        if self.batch is not None:
+        if isinstance(X, CsrBatch):
+            assert self.csr is not None
+            self.hold(X.data.size)
+            for name in ("indptr", "indices", "data"):
+                self.csr[name] = address(getattr(X, name))
+        elif self.batch is not None:
             self.batch["data"] = address(X)
         else:
             self.layers[0]["X"] = address(X)
@@ -151,6 +173,8 @@ class NetworkRecords:
     def _connections(self, number: int) -> Fields:
         parts, cut = self._of, self._cut
         layer = parts.layers[number]
+        if self.csr is not None and number == 0:
+            return parts.arrays(number, by_column_alone)
         if cut.by_blocks:
             return parts.arrays(number, by_block)
         fields = parts.arrays(number, by_row)
@@ -203,11 +227,13 @@ class NetworkRecords:
             bias_partial=sums, row_bounds=self._whole[K], column_bounds=self._whole[D],
         )  # fmt: skip
 
-    def _activations(self, X: Array | ScaledRows, N: int, tiled: bool) -> list[Array]:
+    def _activations(self, X: Inputs, N: int, tiled: bool) -> list[Array]:
         """The arrays for the outputs of each layer; writes their layouts into the records."""
         cut, parts = self._cut, self._of
         padded, rows = cut.width * cut.tiles, parts.layers[0].shape[1]
-        if tiled:
+        if isinstance(X, CsrInputs):
+            below, layout = np.empty((0, N), dtype=np.float32), arguments.plain(N)
+        elif tiled:
             below = parts.room("inputs", rows, padded)
             layout = Layout(cut.width, cut.width, rows * cut.width)
             self.layers[0]["X"] = self._held(below)
@@ -278,6 +304,24 @@ class NetworkRecords:
                 K = int(layer["K"])
                 sums = [self._partial(f"curve {number} {name}", K) for name in values]
                 record["partial"] = self._table(sums)
+        return record
+
+    def _csr_input(self, X: CsrInputs, padded: int) -> Array:
+        layer = self._of.layers[0]
+        passes = layer.csr_passes()
+        rule = optimizer_rules.table(self._of.optimizer, np.zeros(1), 1)
+        record = self._record(
+            CSR_INPUT, layer=address(self.layers[0]), D=layer.shape[1], groups=passes.touched.size,
+            rule=self._held(rule), counts=address(passes.counts), touched=address(passes.touched),
+            found=self._held(np.zeros(1, dtype=np.int64)),
+            S=self._held(self._of.room("csr outputs", padded, layer.shape[0])),
+            past=address(passes.past), most=len(passes.past), steps=address(passes.step_count),
+            since=address(passes.since), at_once=int(layer.slot_dtype != np.float32),
+        )  # fmt: skip
+        if not isinstance(X, CsrBatch):
+            for name in ("indptr", "indices", "data"):
+                record[name] = self._held(getattr(X.X, name))
+            record["scale"] = self._held(X.scale)
         return record
 
     def _batch(self, X: Array | ScaledRows) -> Array:

@@ -69,7 +69,13 @@ def step_of(record):
 @njit(forceinline=True)
 def rule_of(step, number):
     """The optimizer's rule for this step: number 0 for weights, 1 for biases."""
-    r = array_at(step.rules, 2, RULE)[number]
+    return rule_at(step.rules, number)
+
+
+@njit(forceinline=True)
+def rule_at(address, number):
+    """The rule of this number in the table of RULEs at the address."""
+    r = array_at(address, number + 1, RULE)[number]
     return Rule(
         r.kind, r.rate, r.coupled, r.shrink, r.momentum, r.nesterov != 0, r.beta1, r.rest1,
         r.beta2, r.rest2, r.unbias, r.tiny,

@@ -7,18 +7,29 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sparsebench.core.csr_batch import CsrBatch
 from sparsebench.core.data.samples import ScaledRows
+from sparsebench_plugins.backends.numba_csr import optimizer_rules
 from sparsebench_plugins.backends.numba_csr.compiled_step import (
     batch_inputs,
     block_operations,
+    csr_operations,
     losses,
     operations,
     smooth_activations,
 )
 from sparsebench_plugins.backends.numba_csr.compiled_step.batch_split import Split
 from sparsebench_plugins.backends.numba_csr.compiled_step.network_records import NetworkRecords
-from sparsebench_plugins.backends.numba_csr.compiled_step.program_parts import Array, Goal, Parts
+from sparsebench_plugins.backends.numba_csr.compiled_step.program_parts import (
+    Array,
+    CsrInputs,
+    Goal,
+    Inputs,
+    Parts,
+)
 from sparsebench_plugins.backends.numba_csr.compiled_step.records import SEQUENCE, address, filled
+from sparsebench_plugins.backends.numba_csr.csr_input import CHUNKS
+from sparsebench_plugins.backends.numba_csr.csr_passes import moves_all
 
 Item = tuple[int, Array, int, int]
 """A kernel's address, its record, and its two other arguments."""
@@ -55,9 +66,7 @@ class Program:
     _table: Array
     _times: Array
 
-    def __init__(
-        self, parts: Parts, cut: Split, X: Array | ScaledRows, goal: Goal | None, N: int
-    ) -> None:
+    def __init__(self, parts: Parts, cut: Split, X: Inputs, goal: Goal | None, N: int) -> None:
         """X     (features, N), which `NetworkRecords.set_inputs` replaces; or rows of a data set
         goal  the targets; None: only outputs (K, N) are computed, without dropout
         """
@@ -67,7 +76,14 @@ class Program:
         self._of, self._goal = parts, goal
         self._seconds: dict[str, float] = {}
         self._phase_parts: list[tuple[Part, ...]] = []
-        if isinstance(X, ScaledRows):
+        if isinstance(X, CsrBatch):
+            self._inputs = csr_operations.sort(*_scalars(X.indptr, X.indices, X.data), None)
+        elif isinstance(X, CsrInputs):
+            stored = X.X
+            self._inputs = csr_operations.sort(
+                *_scalars(stored.indptr, stored.indices, stored.data, X.scale)
+            )
+        elif isinstance(X, ScaledRows):
             self._inputs = batch_inputs.assemble(*_scalars(X.X, X.mean))
         else:
             self._inputs = batch_inputs.copy()
@@ -117,6 +133,8 @@ class Program:
         self._items: list[tuple[int, int, int, int]] = []
         self._phases: list[tuple[int, int, int, int]] = []
         self._phase_parts = []
+        if self.records.csr is not None:
+            self._prepare_csr(self.records.csr)
         passes = self._forward()
         if self._goal is not None:
             passes += self._backward(self._goal)
@@ -125,6 +143,8 @@ class Program:
         else:
             self._add_pass_phases(passes)
         if self._goal is not None:
+            if self.records.csr is not None:
+                self._update_csr(self.records.csr)
             self._update()
         self.items = np.array(self._items, dtype=np.int64).reshape(-1, 4)
         self.phases = np.array(self._phases, dtype=np.int64).reshape(-1, 4)
@@ -152,7 +172,9 @@ class Program:
             passes.append(("gather", self._inputs, self.records.batch, 1))
         for number, record in enumerate(self.records.layers):
             index, x, z = self._types(number)
-            if self.cut.by_blocks:
+            if number == 0 and self.records.csr is not None:
+                kernel, record = csr_operations.forward(index, z), self.records.csr
+            elif self.cut.by_blocks:
                 kernel = block_operations.forward(x, z)
             else:
                 kernel = operations.forward(index, x, z)
@@ -172,7 +194,9 @@ class Program:
                 passes.append(("backward", smooth_activations.backward(), curve, 1))
             record, state = records.layers[number], self._of.layers[number].slot_type
             index, x, z = self._types(number)
-            if self.cut.by_blocks:
+            if number == 0 and records.csr is not None:
+                kernel, record = csr_operations.transpose(z), records.csr
+            elif self.cut.by_blocks:
                 kernel = block_operations.backward(z, x, state)
             else:
                 kernel = operations.backward(index, z, x, state, bool(record[0]["partial"]))
@@ -191,19 +215,41 @@ class Program:
             count=len(passes), times=address(self._times), times_stride=stride,
         )  # fmt: skip
         items = [(operations.sequence(), self._whole, piece, 0) for piece in range(self.cut.pieces)]
-        self._phase([part for part, *_ in passes], items, self._work < ALONE)
+        self._phase([part for part, *_ in passes], items, self._alone)
 
     def _add_pass_phases(self, passes: Sequence[Pass]) -> None:
         """Add a phase for each tile of each pass."""
         for part, kernel, record, chunks in passes:
             for tile in range(self.cut.tiles):
                 items = [(kernel, record, tile, chunk) for chunk in range(chunks)]
-                self._phase([part], items, self._work < ALONE)
+                self._phase([part], items, self._alone)
+
+    def _prepare_csr(self, record: Array) -> None:
+        """Add phases that sort the batch by feature, and make the steps that its columns missed."""
+        index, state = self._types(0)[0], self._of.layers[0].slot_type
+        self._phase(["gather"], [(self._inputs, record, 0, 0)], True)
+        kernel = csr_operations.catch_up(index, state)
+        self._phase(["update"], [(kernel, record, 0, c) for c in range(CHUNKS)], self._alone)
+
+    def _update_csr(self, record: Array) -> None:
+        """Add phases that update the columns of the batch's features; the others make the step
+        later."""
+        index, state = self._types(0)[0], self._of.layers[0].slot_type
+        lags = moves_all(optimizer_rules.of(self._of.optimizer, 1.0, 1))
+        if lags:
+            self._phase(["update"], [(csr_operations.note(), record, 0, 0)], True)
+        chunks = range(CHUNKS)
+        kernel = csr_operations.gradient(index, state)
+        self._phase(["backward"], [(kernel, record, 0, c) for c in chunks], self._alone)
+        if lags:
+            kernel = csr_operations.settle(index, state)
+            self._phase(["update"], [(kernel, record, 0, c) for c in chunks], self._alone)
+            self._phase(["update"], [(csr_operations.settled(), record, 0, 0)], True)
 
     @property
-    def _work(self) -> int:
-        """The number of multiply-adds of a pass over all layers."""
-        return self._of.connections * int(self.records.step[0]["N"])
+    def _alone(self) -> bool:
+        """Whether a pass over all layers is too little work to wake another thread for."""
+        return self._of.connections * int(self.records.step[0]["N"]) < ALONE
 
     def _update(self) -> None:
         """Add a phase that updates all trained arrays, and one that updates the csr copies."""
@@ -218,7 +264,7 @@ class Program:
             if record[0]["partial"]:
                 kernel = operations.update_weights(layer.slot_type)
                 updates += [(kernel, record, *stretch) for stretch in stretches]
-            if not self.cut.by_blocks:
+            if not (self.cut.by_blocks or (number == 0 and self.records.csr is not None)):
                 kernel = operations.copy_weights(self._types(number)[0])
                 copies += [(kernel, record, *stretch) for stretch in stretches]
         kernel = operations.update_vector()

@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from sparsebench.core.csr_batch import CsrBatch
+from sparsebench.core.data.samples import ScaledCsrRows, ScaledRows
 from sparsebench.core.nn.buffers import Buffer
 from sparsebench.core.protocols import Optimizer, Unit
 from sparsebench_plugins.backends.numba_csr.compiled_step import kernel_numbers
@@ -19,6 +21,11 @@ from sparsebench_plugins.backends.numba_csr.layer import NumbaCsrLayer
 Array = npt.NDArray[Any]
 Fields: TypeAlias = dict[str, int]
 """Fields of a record by name."""
+
+
+CsrInputs = CsrBatch | ScaledCsrRows
+Inputs = Array | ScaledRows | CsrInputs
+"""A batch (features, N), or the rows of which batches are chosen."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +78,14 @@ class Parts:
             self._read[key] = layer.version, fields
         return fields
 
-    @property
-    def widest(self) -> int:
-        """The most neurons or features in an array of activations."""
-        return max(max(layer.shape) for layer in self.layers)
+    def widest(self, X: Inputs) -> int:
+        """The most neurons or features in an array of activations. Csr inputs are in none."""
+        inputs = 0 if isinstance(X, CsrInputs) else self.layers[0].shape[1]
+        return max(inputs, *(layer.shape[0] for layer in self.layers))
+
+    def through_layers(self, X: Inputs) -> Sequence[NumbaCsrLayer]:
+        """The layers whose inputs are arrays."""
+        return self.layers[1:] if isinstance(X, CsrInputs) else self.layers
 
     @property
     def connections(self) -> int:
@@ -100,11 +111,16 @@ def by_row(layer: NumbaCsrLayer) -> Fields:
 
 def by_column(layer: NumbaCsrLayer) -> Fields:
     """The further fields for the backward pass of large batches."""
-    order = layer.by_column()
+    layer.weights_by_column()
+    return by_column_alone(layer) | {"place": address(layer.by_column().place)}
+
+
+def by_column_alone(layer: NumbaCsrLayer) -> Fields:
+    """The fields for csr inputs, with weights of which some updates may be postponed."""
+    own = layer.columns()
     return {
-        "widest": order.widest, "t_indptr": address(order.indptr), "rows": address(order.rows),
-        "place": address(order.place), "w": address(layer.weights_by_column()),
-        **state(layer.slots),
+        "nnz": layer.nnz, "widest": own.order.widest, "t_indptr": address(own.order.indptr),
+        "rows": address(own.order.rows), "w": address(own.w), **state(layer.slots),
     }  # fmt: skip
 
 

@@ -116,6 +116,30 @@ BATCH = np.dtype(
 """The inputs of a batch: rows of (samples, features) are scaled and copied into tiles (features,
 width)."""
 
+CSR_INPUT = np.dtype(
+    [
+        (name, I8)
+        for name in (
+            "step", "layer", "D", "groups", "rule", "indptr", "indices", "data", "scale",
+            "counts", "touched", "features", "starts", "samples", "values", "found", "S",
+            "past", "most", "steps", "since", "at_once",
+        )
+    ]
+)  # fmt: skip
+"""The first layer on csr inputs.
+
+layer    address of its LAYER, where X is not used
+rule     address of a RULE, of which rate, shrink and unbias are not used
+indptr, indices, data, scale  the samples, of which `rows` are the batch; scale is (D,), or absent
+counts, touched (groups,)     zeros, for sorting
+features, starts, samples, values  the batch by feature, as `csr_input.by_feature` writes it
+found    address of the number of features that the batch has
+S        (padded, K) the layer's outputs, then their gradients, with a row per sample
+past (most, 3), steps, since  the steps that columns may have missed (see `CsrPasses`); `steps` is
+                              the address of their number
+at_once  whether all columns are brought up to date at the end of each step
+"""
+
 CURVE = np.dtype(
     [
         (name, I8)
