@@ -1,34 +1,29 @@
 """Judges the claims of suites by the measurements of their trials, with Holm's correction over all
 claims.
 
-A claim is about one side, or compares two: the trials that its `where` and `against` select. Each
-side has one or more cells, the trials that differ only in seed and fold.
+A claim is about one side, or compares two (`claim_sides`).
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from sparsebench.analysis.chance import beats_chance
+from sparsebench.analysis.claim_sides import Claim, Side, rows_at, side_cells, side_pairs
 from sparsebench.analysis.number_format import join, plural, ratio, sentence_list
 from sparsebench.analysis.report_data import (
-    CELL,
     ReportData,
     differences,
-    families,
-    groups,
-    is_selected_by,
     outcome,
     report_data,
     suite_facts,
-    trials_of,
 )
 from sparsebench.analysis.statistics import (
     Difference,
@@ -42,11 +37,9 @@ from sparsebench.analysis.statistics import (
     holm,
     welch,
 )
-from sparsebench.analysis.trial_settings import value_at
 from sparsebench.core.metric import Metric
-from sparsebench.core.trial import PARTS, Trial, canonical
+from sparsebench.core.trial import canonical
 from sparsebench.metrics import PRIMARY
-from sparsebench.suite.labels import brief, flat
 from sparsebench.suite.suite import VERDICT_SEEDS
 
 if TYPE_CHECKING:
@@ -59,12 +52,6 @@ EQUAL = 1e-9
 """Differences whose spread, relative to the values, is below this are equal except for rounding."""
 
 OK, CLAIM_FAILED, NO_CLAIMS, INCONCLUSIVE = 0, 4, 5, 6
-
-Claim = Mapping[str, Any]
-"""One table of [[claims]] in the suite that is stored with a run."""
-
-Side = tuple[str, pd.DataFrame]
-"""The labels of a cell, and its rows."""
 
 
 class Holds(StrEnum):
@@ -185,7 +172,7 @@ def counts(rows: list[Judged]) -> dict[str, int]:
     return {str(verdict): found[verdict] for verdict in Holds if found[verdict]}
 
 
-# --- which trials a claim is about ---------------------------------------------------
+# --- the rows of each claim -----------------------------------------------------------
 
 
 def _judged(seen: ReportData) -> Iterator[Judged]:
@@ -199,11 +186,11 @@ def _judged(seen: ReportData) -> Iterator[Judged]:
         metric = seen.metrics.declaration(str(claim["metric"]))
         if "against" in claim:
             second = seen.metrics.declaration(str(claim.get("against_metric", metric.name)))
-            for side, other in _pairs(seen, frame, claim):
+            for side, other in side_pairs(seen, frame, claim):
                 row = _two_sides(claim, metric, second, side, other)
                 yield _as_required(seen, row, side, other)
         else:
-            for side in _cells(_rows_at(seen, frame, claim["where"])):
+            for side in side_cells(rows_at(seen, frame, claim["where"])):
                 yield _as_required(seen, _published(claim, metric, side), side)
 
 
@@ -224,50 +211,6 @@ def _as_required(seen: ReportData, row: Judged, *sides: Side) -> Judged:
         row, verdict=Holds.NOT_RUN, reproduction=Reproduction.NOT_RUN, difference=None,
         reason="; ".join(dict.fromkeys(unmet)),
     )  # fmt: skip
-
-
-def _cells(frame: pd.DataFrame) -> Iterator[Side]:
-    """The trials by setting, topology and backend; one group without rows if there are none."""
-    if frame.empty:
-        yield "", frame
-    for labels, cell in groups(frame, CELL):
-        yield join(*labels), cell
-
-
-def _pairs(seen: ReportData, frame: pd.DataFrame, claim: Claim) -> Iterator[tuple[Side, Side]]:
-    """Yield each cell of the first side with each cell of the second side that differs from it only
-    in the keys that the claim names. Without such a cell, the second has no rows.
-
-    A claim that names a component names its parameters too, except those that vary within each
-    side, such as the density of two methods on one grid of densities."""
-    keys = [*claim["where"], *claim["against"]]
-    own, against = (_rows_at(seen, frame, claim[side]) for side in ("where", "against"))
-    sides = [[record.trial for record in seen.records_of(part)] for part in (own, against)]
-    alike = pd.Series(families(seen, *keys), index=seen.frame.index)
-    for key in _on_both_grids(keys, *sides):
-        for part, trials in zip((own, against), sides):
-            alike[part.index] += [f" {key}={brief(value_at(trial, key))}" for trial in trials]
-    for label, cell in _cells(own):
-        same = alike[against.index].isin(alike[cell.index].unique())
-        same &= against["apart"].isin(cell["apart"].unique())
-        for other in _cells(against[same] if len(cell) else against):
-            yield (label, cell), other
-
-
-def _on_both_grids(keys: Sequence[str], *sides: Sequence[Trial]) -> Iterator[str]:
-    """Yield the parameters that vary within each side, of components that `keys` names as a
-    whole."""
-    for part in (key for key in PARTS if key in keys):
-        found = [[flat(trial.whole(part)) for trial in side] for side in sides]
-        for name in dict.fromkeys(name for side in found for one in side for name in one):
-            key = f"{part}.{name}"
-            if key not in keys and all(len({brief(one.get(name)) for one in s}) > 1 for s in found):
-                yield key
-
-
-def _rows_at(seen: ReportData, frame: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
-    trials = dict(zip(seen.frame.index, trials_of(seen)))
-    return frame.loc[[i for i in frame.index if is_selected_by(where, trials[i])]]
 
 
 # --- what there is to test -----------------------------------------------------------

@@ -24,6 +24,7 @@ from sparsebench.cli.output import (
 )
 from sparsebench.core.trial import Trial, canonical
 from sparsebench.errors import NothingMatched
+from sparsebench.run.claim_seeds import too_few_seeds
 from sparsebench.run.cost_prediction import Prediction, never_updates, predict, refusal
 from sparsebench.run.fingerprint import fingerprint
 from sparsebench.run.options import executor_of
@@ -34,7 +35,6 @@ from sparsebench.run.user_config import DEFAULT_STORE
 from sparsebench.store.store import Store
 from sparsebench.suite.labels import brief, label, label_columns
 from sparsebench.suite.selectors import matches
-from sparsebench.suite.suite import VERDICT_SEEDS
 from sparsebench.units import brief_seconds, brief_size
 
 POLL_SECONDS = 0.05
@@ -224,30 +224,13 @@ def validate(
         return
     for reason, count in reasons.items():
         typer.echo(f"note: {count} trials {reason}", err=True)
-    if few := _too_few_seeds(full):
+    if few := too_few_seeds(full):
         typer.echo(f"note: {few}", err=True)
     for trials, how in ((still, ""), (still_quick if full.suite.quick else [], " with --quick")):
         if trials:
             names = ", ".join(sorted({trial.topology["name"] for trial in trials}))
             text = f"in {len(trials)} trials{how} the topology ({names}) is never updated"
             typer.echo(f"note: {text}: too few epochs or steps", err=True)
-
-
-def _too_few_seeds(request: RunRequest) -> str:
-    """A line on the claims whose trials have too few seeds for a verdict; empty if none has."""
-    from sparsebench.metrics import declared_metrics
-
-    declared = declared_metrics(request.plugins, request.trials)
-    few = []
-    for number, claim in enumerate(request.suite.claims):
-        sides = [one for one in (claim.where, claim.against) if one is not None]
-        seeds = [{t.replicate for t in request.trials if matches(one, t)} for one in sides]
-        if 0 < min(map(len, seeds)) < VERDICT_SEEDS and declared[claim.metric].scale != "exact":
-            few.append(f"claims[{number}]")
-    if not few:
-        return ""
-    listed = ", ".join(few[:5]) + (f" and {len(few) - 5} more" if few[5:] else "")
-    return f"a verdict needs {VERDICT_SEEDS} seeds; with fewer, only compared: {listed}"
 
 
 @o.with_options(o.selection)
