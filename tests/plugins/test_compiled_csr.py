@@ -165,7 +165,7 @@ def test_the_same_bits_for_any_number_of_threads(N: int, monkeypatch: pytest.Mon
     assert ends[0] == ends[1]
 
 
-@pytest.mark.parametrize("scaled", [np.float32, np.float64])
+@pytest.mark.parametrize("scaled", [np.float32, np.float64, None])
 @pytest.mark.parametrize("kind", [np.uint8, np.int32, np.float32, np.float64])
 def test_many_steps_are_the_single_ones(kind: Any, scaled: Any) -> None:
     """Gathered, scaled and sorted in the call: the same bits as batches made outside."""
@@ -173,7 +173,7 @@ def test_many_steps_are_the_single_ones(kind: Any, scaled: Any) -> None:
     X = sparse.random(300, WIDE[0], 0.04, "csr", rng=rng)
     X.data = (X.data * 9 + 1).astype(kind)
     y = rng.integers(WIDE[-1], size=300)
-    scale = rng.random((WIDE[0], 1)).astype(scaled)
+    scale = np.ones((WIDE[0], 1)) if scaled is None else rng.random((WIDE[0], 1)).astype(scaled)
     examples = Examples(CsrSamples(X, rng.permutation(300), y, scale, ""), y)
     source = examples.scaled_rows()
     assert source is not None

@@ -193,10 +193,10 @@ class ScaledRows:
 
 @dataclass(frozen=True, eq=False)
 class ScaledCsrRows:
-    """X (samples, features), scipy's csr; the network's input is x * scale."""
+    """X (samples, features), scipy's csr; the network's input is x * scale, or x without one."""
 
     X: Any
-    scale: Array
+    scale: Array | None
 
 
 RowSource = ScaledRows | ScaledCsrRows
@@ -279,8 +279,9 @@ class CsrSamples:
     def scaled_rows(self) -> ScaledCsrRows | None:
         """All rows of X; None if compiled code does not support their type."""
         kind = self.X.data.dtype
-        known = kind.isnative and kind.kind in "iuf" and kind != np.float16
-        return ScaledCsrRows(self.X, self.scale) if known else None
+        if not (kind.isnative and kind.kind in "iuf" and kind != np.float16):
+            return None
+        return ScaledCsrRows(self.X, None if (self.scale == 1).all() else self.scale)
 
     def fingerprint(self) -> str:
         digest = hashlib.blake2b(self.origin.encode(), digest_size=16)

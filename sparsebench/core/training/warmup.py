@@ -101,8 +101,8 @@ def _prepare_csr(work: Work, network: TrainsManySteps) -> None:
     """Compile the code that reads csr rows of the trial's types; `_rehearse` meets all other."""
     rows = work.data.train.scaled_rows() if work.data is not None else None
     if isinstance(rows, ScaledCsrRows):
-        few = rows.X[:1, :WIDTH]
-        network.prepare(WIDTH, WIDTH, WIDTH, ScaledCsrRows(few, rows.scale[:WIDTH]))
+        scale = None if rows.scale is None else rows.scale[:WIDTH]
+        network.prepare(WIDTH, WIDTH, WIDTH, ScaledCsrRows(rows.X[:1, :WIDTH], scale))
 
 
 def _rehearse(work: Work, density: float, batch: int, gradients: bool, watched: bool) -> None:

@@ -321,7 +321,8 @@ class NetworkRecords:
         if not isinstance(X, CsrBatch):
             for name in ("indptr", "indices", "data"):
                 record[name] = self._held(getattr(X.X, name))
-            record["scale"] = self._held(X.scale)
+            if X.scale is not None:
+                record["scale"] = self._held(X.scale)
         return record
 
     def _batch(self, X: Array | ScaledRows) -> Array:

@@ -79,10 +79,9 @@ class Program:
         if isinstance(X, CsrBatch):
             self._inputs = csr_operations.sort(*_scalars(X.indptr, X.indices, X.data), None)
         elif isinstance(X, CsrInputs):
-            stored = X.X
-            self._inputs = csr_operations.sort(
-                *_scalars(stored.indptr, stored.indices, stored.data, X.scale)
-            )
+            scaled: Any = None if X.scale is None else X.scale.dtype.type
+            kinds = _scalars(X.X.indptr, X.X.indices, X.X.data)
+            self._inputs = csr_operations.sort(*kinds, scaled)
         elif isinstance(X, ScaledRows):
             self._inputs = batch_inputs.assemble(*_scalars(X.X, X.mean))
         else:
