@@ -11,6 +11,7 @@ import pandas as pd
 from sparsebench.analysis.audit_verdict import only_a_high_peak
 from sparsebench.analysis.number_format import plural, sentence_list
 from sparsebench.store.record import CONTRADICTED, SIMULATED, Record
+from sparsebench.suite.defaults import DEFAULT_NAMES
 
 SIMULATED_MARK, CONTRADICTED_MARK, NOISE_MARK, CROWDED_MARK = "†", "‡", "§", "¶"
 STILL_MARK = "∅"
@@ -37,15 +38,16 @@ def marked_labels(labels: Sequence[str], records: Iterable[Record]) -> list[str]
     """Names of backends with marks for their audits' findings, or for their own claims if no audit
     could decide. The finding of one trial marks the name in every row, because it is about the
     backend. Findings on model and topology do not mark the backend; nor does a high peak alone, if
-    trials of another topology have none or observers watched, because then it may be the memory of
-    the method or of the observers."""
+    trials of another topology have none, observers watched or the trainer does more than train
+    one network: then it may be the memory of the method, the observers or the trainer."""
     records = list(records)
     methods: dict[str, dict[str, bool]] = {}
     for label, record in zip(labels, records, strict=True):
         high = methods.setdefault(label, {})
         name = str(record.trial.topology.get("name"))
-        unwatched = only_a_high_peak(record.audit) and not record.trial.observers
-        high[name] = high.get(name, True) and unwatched
+        trial = record.trial
+        only_training = not trial.observers and trial.trainer["name"] == DEFAULT_NAMES["trainer"]
+        high[name] = high.get(name, True) and only_a_high_peak(record.audit) and only_training
     found: dict[str, set[str]] = {}
     for label, record in zip(labels, records, strict=True):
         audit, known = record.audit, found.setdefault(label, set())

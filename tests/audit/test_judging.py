@@ -225,8 +225,10 @@ def test_a_declared_dense_phase_is_not_taken_for_hidden_memory():
     assert stores.flags == (DENSE_STORAGE,)  # this is no phase
 
 
-def of_topology(name, audit, observers=()):
-    trial = SimpleNamespace(topology={"name": name}, observers=[*observers])
+def of_topology(name, audit, observers=(), trainer="sequential"):
+    trial = SimpleNamespace(
+        topology={"name": name}, observers=[*observers], trainer={"name": trainer}
+    )
     return SimpleNamespace(audit=audit, settings={}, trial=trial)
 
 
@@ -240,6 +242,8 @@ def test_a_high_peak_of_one_method_is_not_its_backends():
     assert marked_labels(["numba-csr"] * 2, every) == ["numba-csr ‡"] * 2
     watched = [of_topology(name, high, [{"name": "overlap"}]) for name in ("ch3-l3", "set")]
     assert marked_labels(["numba-csr"] * 2, watched) == ["numba-csr"] * 2
+    judged = [of_topology(name, high, trainer="feature-selection") for name in ("ch3-l3", "set")]
+    assert marked_labels(["numba-csr"] * 2, judged) == ["numba-csr"] * 2
 
 
 def test_a_dense_model_or_topology_contradicts_a_claim_too():
