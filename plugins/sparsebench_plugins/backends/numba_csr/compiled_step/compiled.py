@@ -155,7 +155,8 @@ class Programs:
         connections = sum(layer.nnz for layer in layers)
         cut = self._split(N, parts.widest(X), connections, goal is not None, columns)
         if isinstance(X, CsrInputs):
-            if not cut.by_samples or (goal is None and parts.layers[0].in_blocks):
+            unread = goal is not None and goal.values is None  # no kernel reads csr as targets
+            if unread or not cut.by_samples or (goal is None and parts.layers[0].in_blocks):
                 return None
             parts.layers[0].by_column()
         for layer in layers:
