@@ -44,9 +44,10 @@ def name_of(component: Mapping[str, Any]) -> str:
 
 def distinct_label(component: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:
     """A label that distinguishes a component from `others`: its name, its pruning after ` + `, the
-    parts that another component leaves to its method, and the parameters in which components of
-    that name differ: `set + importance (drop=magnitude, zeta=0.3)`. Files of the same name are
-    distinguished by the ends of their paths; no label has an absolute path."""
+    parts that another component leaves to its method, and its values of the parameters in which
+    components of that name differ: `set + importance (drop=magnitude, zeta=0.3)`; a parameter that
+    is None is left out. Files of the same name are distinguished by the ends of their paths; no
+    label has an absolute path."""
     name = name_of(component)
     same = [other for other in others if name_of(other) == name]
     own, alike = flat(component), [flat(other) for other in same]
@@ -56,7 +57,8 @@ def distinct_label(component: Mapping[str, Any], others: Sequence[Mapping[str, A
     )
     varied |= {k: None for k in dict.fromkeys(k for o in alike for k in o) if varies(k, alike)}
     skipped = ("prune", *WHERE) if component.get("name") == FILE else ("prune",)
-    values = [f"{k}={brief(own[k])}" for k in varied if k in own and k not in skipped]
+    given = {k: own[k] for k in varied if own.get(k) is not None and k not in skipped}
+    values = [f"{k}={brief(value)}" for k, value in given.items()]
     if component.get("name") == FILE and "path" in varied:
         values.insert(0, shortest_end(str(own["path"]), [str(one.get("path")) for one in alike]))
     pruning = f" + {own['prune']}" if own.get("prune") else ""

@@ -36,5 +36,5 @@ def test_a_file_is_called_by_its_name_or_label_and_never_by_a_whole_path():
         "x (a/x.npz)", "x (b/x.npz)", "y",
     ]  # fmt: skip
     assert axis_words([file("x.npz"), file("x.npz", target="z")]) == [
-        "x (target=None)", "x (target=z)",
+        "x", "x (target=z)",
     ]  # fmt: skip
