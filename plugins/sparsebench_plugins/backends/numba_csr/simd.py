@@ -375,6 +375,13 @@ def below_zero(typing, v):
 
 
 @intrinsic
+def choose(typing, bits, a, b):
+    """a in lanes whose bit is set, b in others."""
+    write = operation(lambda emit, bits, a, b: emit.builder.select(emit.flags(bits), a, b))
+    return lanes(types.uint32, lanes, lanes), write
+
+
+@intrinsic
 def load_bits(typing, B, i):
     """WIDTH bits from byte i on."""
 

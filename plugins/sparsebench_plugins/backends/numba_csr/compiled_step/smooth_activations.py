@@ -13,20 +13,46 @@ from functools import lru_cache
 import numpy as np
 from numba import cfunc, njit
 
-from sparsebench_plugins.backends.numba_csr.activation_kernels import GOLDEN, mix
+from sparsebench_plugins.backends.numba_csr.activation_kernels import ALL, GOLDEN, mix
 from sparsebench_plugins.backends.numba_csr.compiled_step.atomics import array_at
 from sparsebench_plugins.backends.numba_csr.compiled_step.operations import KERNEL, step_of, sum_of
 from sparsebench_plugins.backends.numba_csr.compiled_step.records import CURVE
+from sparsebench_plugins.backends.numba_csr.simd import (
+    WIDTH,
+    add,
+    below_zero,
+    choose,
+    fma,
+    kept_bits,
+    load,
+    load_few,
+    multiply,
+    scaled,
+    splat,
+    store,
+    store_few,
+    total,
+)
 
 TANH, SIGMOID, SRELU = range(3)
 
 
 @njit(forceinline=True, error_model="numpy")
-def factor(C, row, n):
-    """The factor of dropout for sample n; `row` is the key of the neuron."""
-    if C.threshold > 0 and mix(np.uint32(row + np.uint32(n) * GOLDEN)) < C.threshold:
-        return np.float32(0.0)
-    return C.scale
+def dropped(C, row, n, v):
+    """v times the factor of dropout for samples n..n + WIDTH - 1; `row` is the neuron's key."""
+    stays = kept_bits(row, n, C.threshold) if C.threshold > 0 else ALL
+    return scaled(v, np.uint32(0), stays, C.scale, C.scale)
+
+
+@njit(error_model="numpy")
+def drop_row(C, row, A, at, n, count):
+    """Multiply samples n..n + count - 1 of a neuron, which begin at A[at], by dropout's factor."""
+    for i in range(0, count - WIDTH + 1, WIDTH):
+        store(A, at + i, dropped(C, row, n + i, load(A, at + i)))
+    i = count - count % WIDTH
+    if i < count:
+        v = dropped(C, row, n + i, load_few(A, at + i, count - i))
+        store_few(A, at + i, v, count - i)
 
 
 @njit(forceinline=True)
@@ -54,29 +80,27 @@ def forward() -> int:
         bounds = array_at(C.bounds, chunk + 2, np.int64)
         A, kept = array_at(C.A, 1, np.float32), array_at(C.kept, 1, np.float32)
         start = n // C.tile * C.step_stride + n % C.tile
-        one = np.float32(1.0)
         for k in range(bounds[chunk], bounds[chunk + 1]):
             at, row = start + k * C.stride, row_key(C, step, k)
-            for i in range(count):
-                z = A[at + i]
-                f = factor(C, row, n + i)
-                if C.kind == TANH:
-                    a = np.float32(math.tanh(z))
-                    kept[at + i] = (one - a * a) * f
-                elif C.kind == SIGMOID:
-                    small = np.exp(-abs(z))
-                    a = (one if z >= 0 else small) / (one + small)
-                    kept[at + i] = a * (one - a) * f
-                else:
-                    t_left, a_left = parameter(C, 0)[k], parameter(C, 1)[k]
-                    t_right, a_right = parameter(C, 2)[k], parameter(C, 3)[k]
-                    kept[at + i] = z
-                    a = z
-                    if t_left >= z:
-                        a = t_left + a_left * (z - t_left)
-                    if t_right <= z:
-                        a = t_right + a_right * (z - t_right)
-                A[at + i] = a * f
+            if C.kind == SRELU:
+                numbers = srelu_numbers(C, k)
+                for i in range(0, count - WIDTH + 1, WIDTH):
+                    z = load(A, at + i)
+                    store(kept, at + i, z)
+                    store(A, at + i, dropped(C, row, n + i, srelu(z, numbers)))
+                i = count - count % WIDTH
+                if i < count:
+                    z = load_few(A, at + i, count - i)
+                    store_few(kept, at + i, z, count - i)
+                    a = dropped(C, row, n + i, srelu(z, numbers))
+                    store_few(A, at + i, a, count - i)
+                continue
+            if C.kind == TANH:
+                tanh_row(A, kept, at, count)
+            else:
+                sigmoid_row(A, kept, at, count)
+            drop_row(C, row, A, at, n, count)
+            drop_row(C, row, kept, at, n, count)
 
     return int(kernel.address)
 
@@ -110,23 +134,84 @@ def backward() -> int:
 
 
 @njit(error_model="numpy")
+def tanh_row(A, slopes, at, count):
+    """A = tanh(A), and its derivative."""
+    for i in range(at, at + count):
+        a = np.float32(math.tanh(A[i]))
+        A[i] = a
+        slopes[i] = np.float32(1.0) - a * a
+
+
+@njit(error_model="numpy")
+def sigmoid_row(A, slopes, at, count):
+    """A = sigmoid(A), and its derivative."""
+    one = np.float32(1.0)
+    for i in range(at, at + count):
+        z = A[i]
+        small = np.exp(-abs(z))
+        a = (one if z >= 0 else small) / (one + small)
+        A[i] = a
+        slopes[i] = a * (one - a)
+
+
+@njit(forceinline=True, error_model="numpy")
+def srelu_numbers(C, k):
+    """t_left, a_left, t_right, a_right of neuron k."""
+    return parameter(C, 0)[k], parameter(C, 1)[k], parameter(C, 2)[k], parameter(C, 3)[k]
+
+
+@njit(forceinline=True, error_model="numpy")
+def sides(z, numbers):
+    """z - t_left and z - t_right, and the bits of the lanes on the left and on the right; a lane on
+    both sides counts as right."""
+    from_left, from_right = add(z, splat(-numbers[0])), add(z, splat(-numbers[2]))
+    right = ALL ^ below_zero(from_right)
+    left = (ALL ^ below_zero(multiply(from_left, splat(np.float32(-1.0))))) & ~right
+    return from_left, from_right, np.uint32(left), np.uint32(right)
+
+
+@njit(forceinline=True, error_model="numpy")
+def srelu(z, numbers):
+    t_left, a_left, t_right, a_right = numbers
+    from_left, from_right, left, right = sides(z, numbers)
+    a = choose(left, fma(from_left, splat(a_left), splat(t_left)), z)
+    return choose(right, fma(from_right, splat(a_right), splat(t_right)), a)
+
+
+@njit(forceinline=True, error_model="numpy")
+def srelu_gradient(z, d, numbers, sums):
+    """DZ of WIDTH samples from their DA, and the four sums over samples with these added: of DA on
+    the left, of DA (z - t_left) there, and the same on the right."""
+    nothing = splat(np.float32(0.0))
+    from_left, from_right, left, right = sides(z, numbers)
+    on_left, on_right = choose(left, d, nothing), choose(right, d, nothing)
+    sums = (
+        add(sums[0], on_left), fma(on_left, from_left, sums[1]),
+        add(sums[2], on_right), fma(on_right, from_right, sums[3]),
+    )  # fmt: skip
+    d = choose(left, multiply(d, splat(numbers[1])), d)
+    return choose(right, multiply(on_right, splat(numbers[3])), d), sums
+
+
+@njit(error_model="numpy")
 def srelu_row(C, step, k, D, Z, at, n, count, piece, more):
-    row, one = row_key(C, step, k), np.float32(1.0)
-    t_left, a_left = parameter(C, 0)[k], parameter(C, 1)[k]
-    t_right, a_right = parameter(C, 2)[k], parameter(C, 3)[k]
-    of_t_left = of_a_left = of_t_right = of_a_right = np.float32(0.0)
-    for i in range(count):
-        z, d = Z[at + i], D[at + i] * factor(C, row, n + i)
-        if t_right <= z:
-            of_t_right += (one - a_right) * d
-            of_a_right += (z - t_right) * d
-            d *= a_right
-        elif t_left >= z:
-            of_t_left += (one - a_left) * d
-            of_a_left += (z - t_left) * d
-            d *= a_left
-        D[at + i] = d
+    row, one, numbers = row_key(C, step, k), np.float32(1.0), srelu_numbers(C, k)
+    nothing = splat(np.float32(0.0))
+    sums = (nothing, nothing, nothing, nothing)
+    for i in range(0, count - WIDTH + 1, WIDTH):
+        d = dropped(C, row, n + i, load(D, at + i))
+        d, sums = srelu_gradient(load(Z, at + i), d, numbers, sums)
+        store(D, at + i, d)
+    i = count - count % WIDTH
+    if i < count:
+        d = dropped(C, row, n + i, load_few(D, at + i, count - i))
+        d, sums = srelu_gradient(load_few(Z, at + i, count - i), d, numbers, sums)
+        store_few(D, at + i, d, count - i)
+    found = (
+        (one - numbers[1]) * total(sums[0]), total(sums[1]),
+        (one - numbers[3]) * total(sums[2]), total(sums[3]),
+    )  # fmt: skip
     partial = array_at(C.partial, 4, np.int64)
-    for number, found in enumerate((of_t_left, of_a_left, of_t_right, of_a_right)):
-        sums = array_at(partial[number] + 4 * piece * C.K, C.K, np.float32)
-        sums[k] = found + (sums[k] if more else np.float32(0.0))
+    for number in range(4):
+        of_piece = array_at(partial[number] + 4 * piece * C.K, C.K, np.float32)
+        of_piece[k] = found[number] + (of_piece[k] if more else np.float32(0.0))
