@@ -66,7 +66,7 @@ def assert_same(a: Network, b: Network, atol: float = 1e-5) -> None:
             assert np.allclose(state, other.state()[name], atol=atol), name
 
 
-def rewire(net: Network, seed: int) -> None:
+def change_topology(net: Network, seed: int) -> None:
     """Drop a fifth of each layer's connections and grow as many."""
     rng = np.random.default_rng(seed)
     for layer in net.layers:

@@ -16,8 +16,8 @@ from compiled_network import (
     SGD,
     assert_same,
     batch,
+    change_topology,
     network,
-    rewire,
 )
 from scipy import sparse
 from small import prepare, small_work
@@ -56,8 +56,8 @@ def walk_together(steps: int, N: int, sizes: tuple[int, ...] = WIDE, **parts: An
         losses = [net.train_step(X, T, 0.05, t) for net in (compiled, layers)]
         assert np.isclose(*losses, atol=1e-4), t
         if t == steps // 2:
-            rewire(compiled, 1)
-            rewire(layers, 1)
+            change_topology(compiled, 1)
+            change_topology(layers, 1)
         elif t % 3 == 0:
             look, _ = csr_of(N + 7, sizes, seed=t + 100)
             outputs = [net.outputs(look) for net in (compiled, layers)]
@@ -129,6 +129,28 @@ def test_arrays_and_csr_may_alternate(optimizer: Any) -> None:
     assert_same(mixed, arrays)
 
 
+def test_outputs_of_another_batch_do_not_replace_the_one_being_trained_on() -> None:
+    """Gradients of the same batch object before and after them."""
+    net = network(sizes=WIDE, dropout=0)
+    X, T = csr_of(30)
+    found = []
+    for _ in range(2):
+        net.compute_gradients(X, T, 1)
+        found.append([gradient.copy() for gradient in net.gradients()])
+        net.outputs(csr_of(40, seed=5)[0])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_outputs_of_a_large_batch_read_the_columns_few_times() -> None:
+    net = network(sizes=WIDE)
+    X, _ = csr_of(1000)
+    expected = network("layers", sizes=WIDE).outputs(X).copy()
+    assert np.allclose(net.outputs(X), expected, atol=1e-5)
+    (program,) = net._compiled._programs.values()  # type: ignore[union-attr]
+    assert program.cut.pieces == splits.PIECES
+
+
 def test_looks_at_the_weights_do_not_show() -> None:
     """The same bits, whoever brought the columns up to date, and when."""
     looks: list[Callable[[LayeredNetwork, int], Any]] = [
@@ -168,7 +190,7 @@ def test_the_same_bits_for_any_number_of_threads(N: int, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("scaled", [np.float32, np.float64, None])
 @pytest.mark.parametrize("kind", [np.uint8, np.int32, np.float32, np.float64])
 def test_many_steps_are_the_single_ones(kind: Any, scaled: Any) -> None:
-    """Gathered, scaled and sorted in the call: the same bits as batches made outside."""
+    """Steps that read rows of the data set give the same bits as steps on batches made first."""
     rng = np.random.default_rng(0)
     X = sparse.random(300, WIDE[0], 0.04, "csr", rng=rng)
     X.data = (X.data * 9 + 1).astype(kind)

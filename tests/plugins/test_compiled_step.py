@@ -23,8 +23,8 @@ from compiled_network import (
     SIZES,
     assert_same,
     batch,
+    change_topology,
     network,
-    rewire,
 )
 from small import prepare, small_work
 from sparsebench_plugins.backends.numba_csr.compiled_step import batch_inputs as batches
@@ -60,8 +60,8 @@ def walk_together(steps: int, N: int, **parts: Any) -> None:
         losses = [net.train_step(X, T, 0.05, t) for net in (compiled, layers)]
         assert np.isclose(*losses, atol=1e-4), t
         if t == steps // 2:
-            rewire(compiled, 1)
-            rewire(layers, 1)
+            change_topology(compiled, 1)
+            change_topology(layers, 1)
     assert (compiled.step_way, layers.step_way) == ("compiled", "layers")
     assert_same(compiled, layers)
     X, _ = batch(N, parts.get("sizes", SIZES))
@@ -400,8 +400,8 @@ def test_programs_follow_the_connections() -> None:
             for net in (compiled, layers):
                 for layer, keep in zip(net.layers, kept, strict=True):
                     layer.apply_change(Change.drop(keep))
-            rewire(compiled, 1)
-            rewire(layers, 1)
+            change_topology(compiled, 1)
+            change_topology(layers, 1)
             gone += [weakref.ref(X)]
             del layer
     assert list(programs.values()) == before
@@ -437,7 +437,7 @@ def test_a_step_times_its_parts(way: str, N: int, request: pytest.FixtureRequest
         net.train_step(X, T, 0.05, t)
         inside += time.perf_counter() - began
         if t == 3:
-            rewire(net, 1)  # which makes the tables of phases anew
+            change_topology(net, 1)  # which makes the tables of phases anew
     net.outputs(X)  # which is no part of a step
     parts = net.take_seconds()
     assert set(parts) - {"gather"} == {"forward", "backward", "update"}

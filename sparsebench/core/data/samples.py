@@ -193,7 +193,8 @@ class ScaledRows:
 
 @dataclass(frozen=True, eq=False)
 class ScaledCsrRows:
-    """X (samples, features), scipy's csr; the network's input is x * scale, or x without one."""
+    """A csr matrix X (samples, features) of scipy, whose rows are the network's inputs. Each value
+    is multiplied by the scale of its feature; if there is no scale, values are used as stored."""
 
     X: Any
     scale: Array | None

@@ -57,20 +57,22 @@ class CsrPasses:
     def steps(self) -> int:
         return int(self.step_count[0])
 
-    def hold(self, stored: int) -> None:
-        """Make room for batches of so many stored values."""
+    def make_room(self, stored: int) -> None:
+        """Make the arrays of a sorted batch large enough for `stored` values. The batch in them
+        may then be overwritten, so it is no longer the last one."""
+        self._batch = None
         if stored > self.values.size:
             self._make_room(stored)
 
     def after_compiled_step(self, rule: Rule) -> None:
-        """A compiled step has used the arrays; the steps that it noted are of this rule."""
-        self._batch, self._rule = None, rule
+        """Note that the steps that a compiled step postponed are of this rule."""
+        self._rule = rule
 
     def sort(self, X: CsrBatch) -> None:
         """Sort the batch by feature, unless it is sorted already."""
         if X is self._batch:
             return
-        self.hold(X.data.size)
+        self.make_room(X.data.size)
         self.count = self._kernels.by_feature(
             X.indptr, X.indices, X.data, self.counts, self.touched,
             self.features, self.starts, self.samples, self.values,

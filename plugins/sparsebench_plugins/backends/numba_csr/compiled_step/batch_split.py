@@ -77,7 +77,7 @@ class Split:
 
 def split(
     N: int, widest: int, connections: int, itemsize: int, *, absorbs: bool, columns: bool,
-    training: bool,
+    few_pieces: bool,
 ) -> Split:  # fmt: skip
     """Decide how to divide N samples.
 
@@ -86,7 +86,7 @@ def split(
     itemsize     bytes of an activation
     absorbs      whether the optimizer accepts a gradient in parts
     columns      whether the connections are already in the order by column
-    training     False: only outputs are computed
+    few_pieces   whether there are at most PIECES pieces, as in training; else one for each tile
     """
     if N <= LARGEST and connections > IN_CACHE:
         return Split("neurons" if columns else "blocks", N, 1, 1)
@@ -99,7 +99,7 @@ def split(
     few = N <= SMALL and connections * N > BY_NEURONS
     if not few and widest * width * itemsize <= TILE_BYTES:
         tiles = -(-N // width)
-        return Split("samples", width, tiles, -(-tiles // PIECES) if training else 1)
+        return Split("samples", width, tiles, -(-tiles // PIECES) if few_pieces else 1)
     layout = arguments.of(widest, N, itemsize) if absorbs else arguments.plain(N)
     tiles = N // layout.tile
     return Split("neurons", layout.tile, tiles, tiles)

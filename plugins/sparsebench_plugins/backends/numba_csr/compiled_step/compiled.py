@@ -106,7 +106,7 @@ class Programs:
             return None
         if isinstance(source, ScaledCsrRows):
             stored = np.diff(source.X.indptr)[rows].reshape(-1, N).sum(axis=1)
-            program.records.hold(int(stored.max()))
+            program.records.make_room(int(stored.max()))
         return self._steps(program, rows, target_rows, rates, t)
 
     def outputs(self, X: Batch) -> Matrix | None:
@@ -153,7 +153,9 @@ class Programs:
         layers = parts.through_layers(X)
         columns = any(layer.in_columns for layer in layers)
         connections = sum(layer.nnz for layer in layers)
-        cut = self._split(N, parts.widest(X), connections, goal is not None, columns)
+        # each piece of a csr batch reads all its columns, so outputs have few pieces too
+        few = goal is not None or isinstance(X, CsrInputs)
+        cut = self._split(N, parts.widest(X), connections, few, columns)
         if isinstance(X, CsrInputs):
             unread = goal is not None and goal.values is None  # no kernel reads csr as targets
             if unread or not cut.by_samples or (goal is None and parts.layers[0].in_blocks):
@@ -187,12 +189,12 @@ class Programs:
             program.renew()
         return program
 
-    def _split(self, N: int, widest: int, connections: int, training: bool, columns: bool) -> Split:
+    def _split(self, N: int, widest: int, connections: int, few: bool, columns: bool) -> Split:
         parts = self._parts
         itemsize = parts.activations[0].itemsize if len(parts.layers) > 1 else 4
         return split(
             N, widest, connections, itemsize, absorbs=parts.layers[0].absorbs,
-            columns=columns, training=training,
+            columns=columns, few_pieces=few,
         )  # fmt: skip
 
     def stored_bytes(self) -> dict[str, int]:
@@ -207,10 +209,8 @@ class Programs:
         numbers = np.zeros((N, layers[-1].shape[0]), dtype=np.float32)
         values = labels if kernel_numbers.takes_labels(self._parts.loss) else numbers
         for goal in (None, Goal(values, by_row=True)):
-            training = goal is not None
-            cuts = {
-                self._split(N, widest, connections, training, columns) for columns in (False, True)
-            }
+            few = goal is not None or isinstance(X, CsrInputs)
+            cuts = {self._split(N, widest, connections, few, columns) for columns in (False, True)}
             for cut in cuts:
                 if isinstance(X, CsrInputs) and not cut.by_samples:
                     continue

@@ -110,11 +110,11 @@ class NetworkRecords:
         self.index = self.index_types()
         self.bind()
 
-    def hold(self, stored: int) -> None:
-        """Make room for the sorted values of csr batches of so many stored values."""
+    def make_room(self, stored: int) -> None:
+        """Make the arrays in which csr batches are sorted large enough for `stored` values."""
         assert self.csr is not None
         passes = self._of.layers[0].csr_passes()
-        passes.hold(stored)
+        passes.make_room(stored)
         for name in ("features", "starts", "samples", "values"):
             self.csr[name] = address(getattr(passes, name))
 
@@ -123,7 +123,7 @@ class NetworkRecords:
         the targets, or if there are none."""
         if isinstance(X, CsrBatch):
             assert self.csr is not None
-            self.hold(X.data.size)
+            self.make_room(X.data.size)
             for name in ("indptr", "indices", "data"):
                 self.csr[name] = address(getattr(X, name))
         elif self.batch is not None:

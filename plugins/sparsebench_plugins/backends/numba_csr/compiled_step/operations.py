@@ -74,7 +74,7 @@ def rule_of(step, number):
 
 @njit(forceinline=True)
 def rule_at(address, number):
-    """The rule of this number in the table of RULEs at the address."""
+    """The optimizer's rule for weights (number 0) or biases (1), from the table at the address."""
     r = array_at(address, number + 1, RULE)[number]
     return Rule(
         r.kind, r.rate, r.coupled, r.shrink, r.momentum, r.nesterov != 0, r.beta1, r.rest1,
